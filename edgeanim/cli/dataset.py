@@ -139,7 +139,8 @@ def make(
 @click.option(
     "--fit",
     type=click.Choice(["crop", "pad"]),
-    help="Keep the middle square or the whole picture [default: crop; pad for drawn animations].",
+    help="Keep the middle square or the whole picture [default: crop; pad for drawn animations and "
+    "what is on a plain ground].",
 )
 @click.option("--every", type=Whole(1), default=1, show_default=True, help="Take every Nth frame.")
 @click.option(

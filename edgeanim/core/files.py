@@ -240,9 +240,12 @@ def _beside(path: Path, suffix: str = "") -> Path:
     return path.parent / f".partial-{secrets.token_hex(8)}{suffix}"
 
 
+_ASIDE = ".old-"
+
+
 def _replace_folder(path: Path, made: Path) -> None:
     """Put the folder `made` in the place of `path`, or leave that as it was."""
-    old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
+    old = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=path.parent))
     aside = old / path.name
     try:
         path.replace(aside)
@@ -258,6 +261,18 @@ def _replace_folder(path: Path, made: Path) -> None:
         raise
     with clearing_away():
         shutil.rmtree(old, ignore_errors=True)
+
+
+def finish_replacing(path: Path) -> None:
+    """After a kill while the folder `path`, which nobody else replaces meanwhile, was replaced: put
+    back the one that was set aside, if no other has taken its place, and remove what is left."""
+    with disk_errors(path):
+        for old in path.parent.glob(f"{_ASIDE}*"):
+            aside = old / path.name
+            if aside.is_dir() and not path.exists():
+                aside.replace(path)
+            if aside.is_dir() or not any(old.iterdir()):
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _mounted(path: Path) -> UsageError:

@@ -129,9 +129,9 @@ def import_dataset(
     what shows one character stays in one split, `split` or by a hash. `licence` is the first line
     of a licence file beside the material if it is not given, `source` (a URL, say) the file's name.
     With `cell` (width, height), files are sprite sheets, in reading order; `rows` makes a sequence
-    of each row. `fit` keeps the middle square (`crop`, except for drawn animations) or the whole
-    picture (`pad`). Of each every `every`-th frame is taken, and at most `limit`. `BadInput` for
-    what cannot be read.
+    of each row. `fit` keeps the middle square (`crop`) or the whole picture (`pad`, if it is not
+    given, of animated pictures and of what is on a plain ground). Of each every `every`-th frame is
+    taken, and at most `limit`. `BadInput` for what cannot be read.
     """
     must_be_one_of(Fit | None, "fit", fit)
     must_be_one_of(Split | None, "split", split)

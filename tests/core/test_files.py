@@ -16,6 +16,7 @@ from edgeanim.core.files import (
     atomic_folder,
     atomic_path,
     canonical_json,
+    finish_replacing,
     inside,
     may_become_file,
     may_become_folder,
@@ -332,3 +333,24 @@ def test_a_link_to_itself_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "self.gif").symlink_to("self.gif")
     with pytest.raises(BadInput, match=r"self\.gif: .*back to itself"):
         must_exist(tmp_path / "self.gif")
+
+
+def test_a_folder_that_was_being_replaced_as_the_process_was_killed_is_put_back(
+    tmp_path: Path,
+) -> None:
+    """A training would have begun anew, and its losses would have been removed."""
+    path, aside = tmp_path / "checkpoint", tmp_path / ".old-abc" / "checkpoint"
+    aside.mkdir(parents=True)
+    (aside / "state").write_text("before")
+    others = tmp_path / ".old-def" / "another"
+    others.mkdir(parents=True)
+    finish_replacing(path)
+    assert (path / "state").read_text() == "before"
+    assert not aside.parent.exists()
+    aside.mkdir(parents=True)
+    (aside / "state").write_text("older")
+    finish_replacing(path)
+    finish_replacing(path)
+    assert (path / "state").read_text() == "before"
+    assert not aside.parent.exists()
+    assert others.is_dir()

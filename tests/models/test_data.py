@@ -27,8 +27,10 @@ from edgeanim.models.data.sequences import (
     puppet_sequence,
     spread_moments,
 )
+from edgeanim.models.evaluation.clips import clip_frames
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS, UNKNOWN
+from edgeanim.runtime.media import write_animation
 
 TIMES = (0.0, 0.2, 0.45)
 
@@ -274,3 +276,15 @@ def test_what_is_no_clip_is_refused(tmp_path):
     broken.write_bytes(b"not a clip")
     with pytest.raises(BadInput, match="clip"):
         clip_sequences(broken)
+
+
+def test_what_is_drawn_on_a_plain_ground_is_trained_and_scored_whole(tmp_path):
+    """It was trained on its middle square, and scored whole."""
+    frames = np.full((4, 40, 80, 3), 240, np.uint8)
+    for number in range(4):
+        frames[number, 10 + number : 20 + number, 2:12] = (200, 40, 20)
+    write_animation(tmp_path / "drawn.png", list(frames), 25)
+    (trained,) = clip_sequences(tmp_path / "drawn.png")
+    scored = clip_frames(tmp_path / "drawn.png")
+    assert np.array_equal(trained.pictures, scored.pictures)
+    assert (np.asarray(trained.pictures)[0] != 240).any()

@@ -54,6 +54,11 @@ def test_the_schedule_runs_both_stages_phase_by_phase():
         ({"threads": 100_000}, "at least 1 and at most 256"),
         ({"model": {"size": 100}}, "multiple of 32"),
         ({"ema": 1.0}, "ema"),
+        ({"regions": [{"steps": 1, "batch": 1_000_000_000}]}, "`batch` at most 1024"),
+        ({"regions": [{"steps": 99_999_999_999}]}, "at most 1000000"),
+        ({"regions": [{"steps": 1, "sizes": [32_000]}]}, "between 64 and 1024"),
+        ({"losses": {"pixels": -3}}, "`pixels` must not be negative"),
+        ({"losses": {"warp": float("nan")}}, "`warp`|finite"),
         ({"precision": "float16"}, "not possible|bfloat16"),
     ],
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.data.clips.importers import clip_pictures
+from edgeanim.models.data.clips.importers import clip_pictures, fit_of
 from edgeanim.models.data.clips.mattes import mattes
 from edgeanim.models.data.clips.scenes import SceneFinder
 from edgeanim.models.data.clips.weak_labels import weak_labels
@@ -134,11 +134,11 @@ def puppet_sequences(
 
 
 def clip_sequences(path: Path) -> list[FrameSequence]:
-    """The scenes of a real clip, their middle square scaled to the canvas; of more than 1,800
-    frames moments spread over them, each with the frame before it. `BadInput` if it does not
-    decode."""
+    """The scenes of a real clip, their middle square scaled to the canvas, or the whole picture of
+    what is drawn on a plain ground; of more than 1,800 frames moments spread over them, each with
+    the frame before it. `BadInput` if it does not decode."""
     finder = SceneFinder()
-    kept = dict(spread_moments(finder.watch(clip_pictures(path)), _MOST_FRAMES))
+    kept = dict(spread_moments(finder.watch(clip_pictures(path, fit=fit_of(path))), _MOST_FRAMES))
     return scenes_of(path, kept, finder.scenes())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgeanim import __version__
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import canonical_json, must_exist, sha256_bytes, sha256_file
-from edgeanim.models.data.clips.importers import Fit, clip_pictures, sheet_pictures
+from edgeanim.models.data.clips.importers import Fit, clip_pictures, fit_of, sheet_pictures
 from edgeanim.models.data.clips.scenes import SceneFinder
 from edgeanim.models.data.drawings.bvh import read_bvh
 from edgeanim.models.data.drawings.drawing import FILES, read_drawing
@@ -116,7 +116,7 @@ def imported(
             yield f"{name}-row{number}" if rows else name, "sheet", iter(row)
         return
     kind = "frames" if path.is_dir() else "animation" if is_image(head_of(path)) else "clip"
-    chosen = fit or ("pad" if kind == "animation" else "crop")
+    chosen = fit or ("pad" if kind == "animation" else fit_of(path))
 
     def pictures() -> Iterator[Picture]:
         return clip_pictures(path, fit=chosen, every=every, limit=limit)

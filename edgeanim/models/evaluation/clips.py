@@ -13,9 +13,9 @@ from edgeanim.core.errors import UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.data.clips.importers import Fit, clip_pictures
+from edgeanim.models.data.clips.importers import clip_pictures, fit_of
 from edgeanim.models.data.clips.scenes import SceneFinder
-from edgeanim.models.data.media import read_frames, some_clips_in
+from edgeanim.models.data.media import some_clips_in
 from edgeanim.models.data.sequences import FrameSequence, scenes_of
 
 _MAX_FRAMES = 900
@@ -52,7 +52,7 @@ def _scenes(path: Path) -> list[FrameSequence]:
 
 def squares(path: Path) -> Iterator[NDArray[np.uint8]]:
     """All frames, uint8 [S, S, 3], that such a clip would have."""
-    return clip_pictures(path, fit=_fit(path))
+    return clip_pictures(path, fit=fit_of(path))
 
 
 def check_clips(paths: Sequence[Path], progress: Progress = SILENT) -> None:
@@ -66,12 +66,3 @@ def check_clips(paths: Sequence[Path], progress: Progress = SILENT) -> None:
         cut += [path.name] * (len(_scenes(path)) > 1)
         progress.step(note=path.name)
     progress.done(f"up to the first cut of {', '.join(cut)}" if cut else "")
-
-
-def _fit(path: Path) -> Fit:
-    """`pad` if the edges of the first frame have one colour all round."""
-    first = next(read_frames(path), None)
-    if first is None:
-        return "crop"
-    edges = np.concatenate([first[0], first[-1], first[:, 0], first[:, -1]])
-    return "pad" if not np.ptp(edges, axis=0).any() else "crop"

@@ -16,6 +16,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.files import (
     atomic_folder,
     canonical_json,
+    finish_replacing,
     may_become_folder,
     sha256_bytes,
     sha256_file,
@@ -114,6 +115,7 @@ class Checkpoint:
         `UsageError` if its place is taken.
         """
         folder = self.out / FOLDER
+        finish_replacing(folder)
         if not (folder / _STATE).is_file():
             may_become_folder(folder, lambda _: False)
             return 0

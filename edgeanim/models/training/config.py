@@ -61,6 +61,10 @@ class DataConfig:
             raise ValueError("the folder `clips` needs `clip_names`, those that are used")
 
 
+MOST_STEPS, MOST_PAIRS, MOST_PIXELS = 1_000_000, 1024, 1024
+"""Of a phase, of a batch, and of a side. Pairs by the million take all memory there is."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """`steps` steps on batches of `batch` pairs, at each of `sizes` pixels in turn.
@@ -75,10 +79,12 @@ class Phase:
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1:
-            raise ValueError("`steps` and `batch` must be at least 1")
-        if not self.sizes or any(size < 64 or size % 32 for size in self.sizes):
-            raise ValueError("`sizes` must be multiples of 32, each at least 64")
+        if not 1 <= self.steps <= MOST_STEPS or not 1 <= self.batch <= MOST_PAIRS:
+            raise ValueError(
+                f"`steps` must be at least 1 and at most {MOST_STEPS}, `batch` at most {MOST_PAIRS}"
+            )
+        if not self.sizes or any(s % 32 or not 64 <= s <= MOST_PIXELS for s in self.sizes):
+            raise ValueError(f"`sizes` must be multiples of 32 between 64 and {MOST_PIXELS}")
         if not 0 < self.learning_rate < 1:
             raise ValueError("`learning_rate` must lie between 0 and 1")
 
@@ -101,6 +107,11 @@ class LossWeights:
     tips: float = 1.0
     consistency: float = 4.0
     """In the stage `qat` alone: how near the rounded networks are to stay to the float ones."""
+
+    def __post_init__(self) -> None:
+        for name, weight in vars(self).items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f"`{name}` must not be negative")
 
 
 @dataclass(frozen=True)

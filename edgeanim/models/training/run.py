@@ -85,18 +85,19 @@ class Training:
     def write_results(self, step: Step, material: Material) -> None:
         """The weights, the curves of the losses, and a sheet of what the animator now makes."""
         animator = self.write_weights()
-        write_curves([self.out / LOSSES], self.out / "losses.png")
         seed = (self.config.seed, _SHEET_SEED)
         batch = draw_batch(material, self.config.data, step.size, 8, seed)
         sheet = sample_sheet(animator, batch.to(self.device))
         write_sheet(self.out / "sheets" / f"{step.number + 1:06d}.png", sheet)
 
     def write_weights(self) -> Animator:
-        """What the training is for: the averaged weights. Returns the animator that has them."""
+        """What the training is for, the averaged weights, and the curves of the losses. Returns the
+        animator that has them."""
         animator = deepcopy(self.networks.animator)
         animator.load_state_dict(self.ema.state)
         save_weights(animator, self.out / WEIGHTS)
         write_text(self.out / ARCHITECTURE, to_toml(self.config.model))
+        write_curves([self.out / LOSSES], self.out / "losses.png")
         return animator
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,16 @@ def clip_pictures(
     frames = itertools.islice(read_frames(path), 0, None, every)
     for frame in itertools.islice(frames, limit):
         yield to_canvas(frame, fit)
+
+
+def fit_of(path: Path) -> Fit:
+    """`pad` if the edges of the first frame have one colour all round, as what is drawn on a plain
+    ground has: cropped, a character beside the middle would be cut."""
+    first = next(read_frames(path), None)
+    if first is None:
+        return "crop"
+    edges = np.concatenate([first[0], first[-1], first[:, 0], first[:, -1]])
+    return "pad" if not np.ptp(edges, axis=0).any() else "crop"
 
 
 def sheet_pictures(path: Path, cell: tuple[int, int], *, fit: Fit = "pad") -> list[list[Picture]]:
@@ -92,4 +103,4 @@ def to_canvas(picture: Picture, fit: Fit) -> Picture:
 def _nearest_divisor(total: int, wanted: int) -> int:
     """Of a side, but never a single pixel, which is no picture."""
     sides = (side for side in range(2, total + 1) if total % side == 0)
-    return min(sides, key=lambda side: abs(side - wanted), default=total)
+    return min(sides, key=lambda side: abs(math.log(side / wanted)), default=total)
