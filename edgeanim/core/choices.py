@@ -31,6 +31,12 @@ def must_be_side(pixels: int) -> None:
         raise UsageError(f"size must be at least {MIN_SIDE}, not {pixels}.", where="--size")
 
 
+def must_be_tolerance(tolerance: float) -> None:
+    """`UsageError` unless results may differ by so much."""
+    if not 0 <= tolerance < float("inf"):  # nor is NaN
+        raise UsageError("The tolerance must be a number, not negative.")
+
+
 def must_be_strength(share: float) -> None:
     """`UsageError` unless a still's motion can be made so many times as strong."""
     if not 0 < share <= MAX_STRENGTH:  # nor is NaN

@@ -28,7 +28,7 @@ from edgeanim.pipeline.driving import (
 )
 from edgeanim.pipeline.frames.in_memory import is_named, name_of
 from edgeanim.pipeline.playable import to_play
-from edgeanim.pipeline.stills import MoreStills, sized, with_more_stills
+from edgeanim.pipeline.stills import MoreStills, sized, stills_called, with_more_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
 from edgeanim.runtime.media import (
@@ -186,9 +186,7 @@ def animate(
             clock = _Clock(player, scene, progress)
             made = UntilItFails(paced := Paced(clock.frames(overlap, stop)))
             frames = as_they_come(made, rate) if live and not shown else made
-            stills = (
-                name_of(more_stills, "more_stills") if still is None else name_of(still, "still")
-            )
+            stills = stills_called(still, more_stills)
             with named(name_of(drive, "drive"), BadDriver), named(stills, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)

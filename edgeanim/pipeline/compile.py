@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
+from edgeanim.core.choices import must_be_tolerance
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.parsing import one_or_more
@@ -66,8 +67,7 @@ def compile(  # noqa: A001 the command's own name
     In float32 each backend has to show that scene as the model itself does: `GateFailed` where a
     frame is off by more than `tolerance` levels of 0..255 in the mean, and nothing is written.
     """
-    if not 0 <= tolerance < float("inf"):
-        raise UsageError("The tolerance must be a number, not negative.")
+    must_be_tolerance(tolerance)
     may_become_file(Path(out))
     read = [*files_of_model(model), *(inputs or {}).values()]
     read += [] if frames is None else files_read(frames)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from edgeanim.core.choices import must_be_tolerance
 from edgeanim.core.contract import (
     CONDITION,
     CONTRACT_FILE,
@@ -85,8 +86,7 @@ def export(
     require("Exporting a module", "torch", "onnx", extra="compress")
     out = Path(out)
     may_become_model(out)
-    if not 0 <= tolerance < float("inf"):
-        raise UsageError("The tolerance must be a number, not negative.")
+    must_be_tolerance(tolerance)
     given = _modules_in(modules)
     naming: AbstractContextManager[None] = nullcontext()
     if isinstance(given, Program):

@@ -31,7 +31,7 @@ from edgeanim.pipeline.driving import (
 )
 from edgeanim.pipeline.frames.in_memory import is_named, name_of
 from edgeanim.pipeline.playable import to_play
-from edgeanim.pipeline.stills import MoreStills, sized, with_more_stills
+from edgeanim.pipeline.stills import MoreStills, sized, stills_called, with_more_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import check_rate
 from edgeanim.runtime.motion import MAX_FPS, MotionTrack
@@ -316,7 +316,7 @@ def open_player(
             scene = sized(scene, size, opened.contract)
         if more_stills is not None:
             scene = with_more_stills(scene, more_stills, opened.contract, side=size)
-        called = name_of(more_stills, "more_stills") if still is None else name_of(still, "still")
+        called = stills_called(still, more_stills)
         player = BundlePlayer(opened, scene, called, work, variant=variant, threads=threads)
         player.closing(held.pop_all())
     return player

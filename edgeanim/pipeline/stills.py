@@ -11,7 +11,7 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import squares
-from edgeanim.pipeline.frames.in_memory import as_picture
+from edgeanim.pipeline.frames.in_memory import as_picture, name_of
 from edgeanim.quantize.calibration.coverage import evenly, thin
 from edgeanim.runtime.media import is_live, pictures_in, read_still, read_stills
 from edgeanim.runtime.needs import Needs
@@ -31,6 +31,12 @@ _SHAPE = 0.01
 """By how much the proportions of a picture may differ from the still's."""
 _READ = 256
 """Sides that are not read smaller, as whole pixels would change a picture's proportions."""
+
+
+def stills_called(still: object, more_stills: object) -> object:
+    """What errors call the picture that is animated: `still`, or without it the first further
+    one."""
+    return name_of(more_stills, "more_stills") if still is None else name_of(still, "still")
 
 
 def sized(scene: Scene, side: int, contract: Contract) -> Scene:

@@ -120,6 +120,9 @@ def test_what_rests_is_left_out_of_a_training_and_alone_refused(tmp_path: Path) 
     notes = Notes()
     assert [clip.name for clip in load_material(data, notes).clips] == ["moving"]
     assert "nothing moves in resting, which is left out" in notes.said
+    write_animation(tmp_path / "moving.gif", scene(3, 1) * 5, 25)
+    both = replace(data, clip_names=("moving.webp", "moving.gif"))
+    assert len(load_material(both, Silent()).clips) == 1
     with pytest.raises(BadInput, match="Nothing moves in resting"):
         load_material(replace(data, clip_names=("resting",)), Silent())
 

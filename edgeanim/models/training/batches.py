@@ -132,16 +132,18 @@ def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[Fr
         clips += clip_sequences(path)
         progress.step(note=path.name)
     told = [f"cuts make {len(clips)} scenes of them"] if len(clips) > len(paths) else []
-    resting = [clip.name for clip in clips if not anything_moves(np.asarray(clip.pictures))]
-    if len(resting) == len(clips):
+    moves = [anything_moves(np.asarray(clip.pictures)) for clip in clips]
+    moving = [clip for clip, does in zip(clips, moves, strict=True) if does]
+    resting = ", ".join(clip.name for clip, does in zip(clips, moves, strict=True) if not does)
+    if not moving:
         raise BadInput(
-            f"Nothing moves in {', '.join(resting)}: there is nothing to learn from it.",
+            f"Nothing moves in {resting}: there is nothing to learn from it.",
             where=config.clips,
             hint="Give clips that show the motion you want later.",
         )
     if resting:
-        clips = [clip for clip in clips if clip.name not in resting]
-        told.append(f"nothing moves in {', '.join(resting)}, which is left out")
+        told.append(f"nothing moves in {resting}, which is left out")
+    clips = moving
     progress.done("; ".join(told))
     if config.weak_labels:
         progress.stage("looking for faces and hands", len(clips))
