@@ -17,7 +17,8 @@ _AROUND = 24
 _RATIO = 3.0
 """Of the change to what is usual for large ones around it (the 90th percentile, and a level more).
 Measured by hand, 2.4 is the most in those clips and in that of a bird whose camera is carried
-about, 3.4 the least from one person's to another's. So what jumps in every frame, as drawings do, is no cut."""
+about, 3.4 the least from one person's to another's. So what jumps in every frame, as drawings do,
+is no cut."""
 
 
 class SceneFinder:
