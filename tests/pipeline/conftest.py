@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgeanim import api
 from edgeanim.core.contract import GraphSpec, TensorSpec
@@ -107,3 +109,16 @@ def moving_clip(tmp_path_factory: pytest.TempPathFactory, pictures: np.ndarray) 
     path = tmp_path_factory.mktemp("clips") / "moving.mp4"
     write_animation(path, list(pictures), 10)
     return path
+
+
+@pytest.fixture
+def still(pictures: np.ndarray) -> np.ndarray:
+    """A picture to animate, wider than high."""
+    return np.asarray(Image.fromarray(pictures[0]).resize((120, 90)))
+
+
+@pytest.fixture
+def played(small_bundle: Path, still: np.ndarray) -> Iterator[api.BundlePlayer]:
+    """A player of the small bundle on that still."""
+    with api.open_player(small_bundle, still=still) as player:
+        yield player

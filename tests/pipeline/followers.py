@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.convnets import save_onnx
 SIDE = 16
 STEP = 8
 REGIONS = ("upper", "lower")
+Pictures = np.ndarray
 
 
 def picture(role: str) -> TensorSpec:
@@ -49,10 +50,19 @@ def bundle_of(
     return path
 
 
+def shade(level: int) -> Pictures:
+    """A picture with the value `STEP` times the level everywhere."""
+    return np.full((SIDE, SIDE, 3), STEP * level, np.uint8)
+
+
+def levels(frames: Iterator[Pictures]) -> list[int]:
+    """The values of such pictures, in units of `STEP`."""
+    return [round(float(frame.mean()) / STEP) for frame in frames]
+
+
 def clip_of(path: Path, count: int, fps: float = 25) -> Path:
     """A clip of `count` frames; frame i has the value `STEP` i everywhere."""
-    frames = (np.full((SIDE, SIDE, 3), STEP * i, np.uint8) for i in range(count))
-    write_animation(path, frames, fps)
+    write_animation(path, map(shade, range(count)), fps)
     return path
 
 
