@@ -6,6 +6,6 @@
   its writer were hostile.
 - `board` and `machine`: what a machine is. `doctor` says whether it is fit (`fitness`,
   `permissions`) and whether every backend runs on it (`smoke`).
-- `prebuilt`: files that others compiled, with their `io_quantization`.
+- `prebuilt`: files that others compiled, with their `io_numbers`.
 - `on`: other machines, and emulated ones.
 """

@@ -46,8 +46,8 @@ def load_prebuilt(
     for port in (*interface.inputs, *interface.outputs):
         if not port.is_known:
             raise BadInput(
-                f"{port.name!r} is {port.dtype}; a graph's ends are to be float32, uint8, or int8 "
-                "with a scale.",
+                f"{port.name!r} is {port.dtype}; a graph's ends are to be float32, float16, uint8, "
+                "or int8 with a scale.",
                 where=path,
                 hint="Convert the model again with float inputs and outputs.",
             )
@@ -69,7 +69,7 @@ def load_prebuilt(
 
 
 def _ranges(ports: Iterable[Port]) -> dict[str, tuple[float, float]]:
-    return {port.name: port.quant.range for port in ports if port.quant is not None}
+    return {port.name: port.numbers.range for port in ports if port.numbers and port.numbers.range}
 
 
 def prebuilt_suffixes() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import Port
 from edgeanim.targets.checks import runtime_errors
-from edgeanim.targets.io_quantization import QuantParams
+from edgeanim.targets.io_numbers import Numbers, numbers_of
 from edgeanim.targets.profile import COMPUTE, CONVERT, INT8, LAYOUT, ExecutedOp
 
 _BACKEND = "tflite"
@@ -108,9 +108,9 @@ class FileTensor(Port):
     argument: str | None = None
 
 
-def _quant(detail: Mapping[str, Any]) -> QuantParams | None:
+def _numbers(detail: Mapping[str, Any]) -> Numbers | None:
     scale, zero = detail["quantization"]
-    return QuantParams.of(np.dtype(detail["dtype"]).name, float(scale), int(zero))
+    return numbers_of(np.dtype(detail["dtype"]).name, float(scale), int(zero))
 
 
 def file_tensors(interpreter: Any, side: str) -> list[FileTensor]:
@@ -128,7 +128,7 @@ def file_tensors(interpreter: Any, side: str) -> list[FileTensor]:
             shape=tuple(int(size) for size in detail["shape"]),
             dtype=np.dtype(detail["dtype"]).name,
             argument=arguments.get(detail["name"]),
-            quant=_quant(detail),
+            numbers=_numbers(detail),
         )
         for detail in details
     ]

@@ -21,7 +21,7 @@ from edgeanim.core.artifact import (
     Precision,
 )
 from edgeanim.core.contract import GraphSpec
-from edgeanim.targets.io_quantization import QuantParams
+from edgeanim.targets.io_numbers import Numbers
 
 if TYPE_CHECKING:
     from edgeanim.targets.board import Board
@@ -102,18 +102,18 @@ class NodeTime:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a file made elsewhere; `dtype` in NumPy's words. Where there
-    are `quant` parameters, sessions take and give floats for it all the same."""
+    """An input or output of a file made elsewhere; `dtype` in NumPy's words. Sessions
+    take and give float32 for it also where there are `numbers` that stand for floats."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    quant: QuantParams | None = None
+    numbers: Numbers | None = None
 
     @property
     def is_known(self) -> bool:
-        """Whether it takes or gives floats, or 8-bit numbers that stand for some."""
-        return self.dtype == FLOAT32 or self.quant is not None
+        """Whether it takes or gives float32, or numbers that stand for floats."""
+        return self.dtype == FLOAT32 or self.numbers is not None
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ from edgeanim.targets.checks import (
     runtime_errors,
     unlike_contract,
 )
-from edgeanim.targets.io_quantization import QuantParams, dequantized, quantized
+from edgeanim.targets.io_numbers import decoded, encoded, numbers_of
 from edgeanim.targets.lowering import lowered_for_onnxruntime
 from edgeanim.targets.ort_trace import TracedNode, read_trace
 from edgeanim.targets.overflow import fill_8_bits
@@ -164,14 +164,14 @@ class _OnnxSession:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = check_inputs(self.spec, inputs)
         feed = {
-            port.name: quantized(port.quant, array)
+            port.name: encoded(port.numbers, array)
             for port, array in zip(self._inputs, arrays, strict=True)
         }
         name = self.spec.name
         with runtime_errors("ONNX Runtime could not run it", name), _lookups_told(name):
             results = self._session.run([port.name for port in self._outputs], feed)
         return {
-            tensor.name: dequantized(port.quant, made)
+            tensor.name: decoded(port.numbers, made)
             for tensor, port, made in zip(self.spec.outputs, self._outputs, results, strict=True)
         }
 
@@ -275,7 +275,8 @@ def _port(node: Any, path: Path) -> Port:
             hint="Export the model with a fixed shape, [1] for a single number.",
         )
     kind = node.type.removeprefix("tensor(").removesuffix(")")
-    return Port(node.name, tuple(node.shape), _NUMPY.get(kind, kind), QuantParams.of(kind))
+    dtype = _NUMPY.get(kind, kind)
+    return Port(node.name, tuple(node.shape), dtype, numbers_of(dtype))
 
 
 def _int8_weights(model: Any) -> Iterator[NDArray[Any]]:

@@ -44,7 +44,7 @@ from edgeanim.targets.checks import (
     runtime_errors,
     unlike_contract,
 )
-from edgeanim.targets.io_quantization import QuantParams, quantized
+from edgeanim.targets.io_numbers import Numbers, encoded, numbers_of
 from edgeanim.targets.lowering import lowered_for_openvino
 from edgeanim.targets.openvino_ir import save_ir, with_features_innermost
 from edgeanim.targets.openvino_reading import read_model
@@ -220,19 +220,19 @@ class _OpenVinoSession:
         self._runs = 0
         ports = _ports(graph.spec.inputs, graph, self._model.inputs, path)
         self._inputs = [
-            _Input(ov, self._request, port, quant, tensor.shape)
-            for (port, quant), tensor in zip(ports, graph.spec.inputs, strict=True)
+            _Input(ov, self._request, port, numbers, tensor.shape)
+            for (port, numbers), tensor in zip(ports, graph.spec.inputs, strict=True)
         ]
         # Bound for good: results are then neither looked up nor wrapped anew in every run.
         self._results: dict[str, Array] = {}
-        self._output_quant: dict[str, QuantParams] = {}
+        self._coded: dict[str, Numbers] = {}
         ports = _ports(graph.spec.outputs, graph, self._model.outputs, path)
-        for tensor, (port, quant) in zip(graph.spec.outputs, ports, strict=True):
-            result = _tensor_for(ov, quant, tensor.shape)
+        for tensor, (port, numbers) in zip(graph.spec.outputs, ports, strict=True):
+            result = _tensor_for(ov, numbers, tensor.shape)
             self._request.set_output_tensor(port, result)
             self._results[tensor.name] = result.data
-            if quant is not None:
-                self._output_quant[tensor.name] = quant
+            if numbers is not None:
+                self._coded[tensor.name] = numbers
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = check_inputs(self.spec, inputs)
@@ -242,8 +242,7 @@ class _OpenVinoSession:
             self._request.infer(share_outputs=True)
             self._runs += 1
             floats = {
-                name: quant.dequantize(self._results[name])
-                for name, quant in self._output_quant.items()
+                name: numbers.decode(self._results[name]) for name, numbers in self._coded.items()
             }
             return {**self._results, **floats}
 
@@ -276,40 +275,40 @@ class _OpenVinoSession:
 class _Input:
     """An input of a request. What changes from run to run is copied into memory that stays bound,
     since binding takes some 30 us; an array that comes again (the features of a still, say) is
-    bound itself and then costs nothing. What is to be 8-bit numbers is always copied."""
+    bound itself and then costs nothing. What is to be other numbers is always copied."""
 
     def __init__(
-        self, ov: Any, request: Any, port: int, quant: QuantParams | None, shape: tuple[int, ...]
+        self, ov: Any, request: Any, port: int, numbers: Numbers | None, shape: tuple[int, ...]
     ) -> None:
         self._tensor, self._request, self._port = ov.Tensor, request, port
-        self._quant = quant
-        self._own = _tensor_for(ov, quant, shape)
+        self._numbers = numbers
+        self._own = _tensor_for(ov, numbers, shape)
         self._memory: NDArray[Any] = self._own.data
         self._before: Array | None = None
         self._shared = True
 
     def take(self, array: Array) -> None:
-        again, self._before = array is self._before and self._quant is None, array
+        again, self._before = array is self._before and self._numbers is None, array
         if again and not self._shared:
             self._request.set_input_tensor(self._port, self._tensor(array, shared_memory=True))
         elif not again and self._shared:
             self._request.set_input_tensor(self._port, self._own)
         self._shared = again
         if not again:
-            self._memory[:] = quantized(self._quant, array)
+            self._memory[:] = encoded(self._numbers, array)
 
 
-def _tensor_for(ov: Any, quant: QuantParams | None, shape: tuple[int, ...]) -> Any:
+def _tensor_for(ov: Any, numbers: Numbers | None, shape: tuple[int, ...]) -> Any:
     """Memory for an input or output of a graph."""
-    kind = ov.Type.f32 if quant is None else ov.Type(np.dtype(quant.dtype))
+    kind = ov.Type.f32 if numbers is None else ov.Type(np.dtype(numbers.dtype))
     return ov.Tensor(kind, ov.Shape(shape))
 
 
 def _ports(
     tensors: tuple[TensorSpec, ...], graph: CompiledGraph, ports: Any, path: Path
-) -> list[tuple[int, QuantParams | None]]:
+) -> list[tuple[int, Numbers | None]]:
     """The position of each contract tensor, checked against shape and type in the file, and what
-    8-bit numbers there stand for."""
+    the numbers there stand for."""
     positions = []
     for tensor in tensors:
         name = graph.bindings.get(tensor.name, tensor.name)
@@ -318,11 +317,11 @@ def _ports(
             raise BadInput(f"The file has no tensor {name!r}.", where=path)
         port = ports[index]
         shape, kind = port.partial_shape, port.element_type.get_type_name()
-        quant = QuantParams.of(np.dtype(port.element_type.to_dtype()).name)
-        known = kind == "f32" or quant is not None
+        numbers = numbers_of(np.dtype(port.element_type.to_dtype()).name)
+        known = kind == "f32" or numbers is not None
         if not known or not shape.is_static or tuple(shape.to_shape()) != tensor.shape:
             raise unlike_contract(tensor, f"{kind} {shape}", path)
-        positions.append((index, quant))
+        positions.append((index, numbers))
     return positions
 
 
@@ -343,7 +342,7 @@ def _port(port: Any, path: Path) -> Port:
             hint="Fix the dynamic axes when converting the model.",
         )
     dtype = np.dtype(port.element_type.to_dtype()).name
-    return Port(port.get_any_name(), tuple(shape.to_shape()), dtype, QuantParams.of(dtype))
+    return Port(port.get_any_name(), tuple(shape.to_shape()), dtype, numbers_of(dtype))
 
 
 BACKEND = OpenVino()

@@ -36,7 +36,7 @@ from edgeanim.targets.checks import (
     runtime_errors,
     unlike_contract,
 )
-from edgeanim.targets.io_quantization import dequantized, quantized
+from edgeanim.targets.io_numbers import decoded, encoded
 from edgeanim.targets.profile import summarize
 from edgeanim.targets.tflite_graph import (
     OUTDATED,
@@ -188,11 +188,11 @@ class _TfLiteSession:
         arrays = check_inputs(self.spec, inputs)
         with runtime_errors("TFLite could not run it", self.spec.name):
             for there, array in zip(self._inputs, arrays, strict=True):
-                self._interpreter.set_tensor(there.index, quantized(there.quant, array))
+                self._interpreter.set_tensor(there.index, encoded(there.numbers, array))
             self._interpreter.invoke()
             self._runs += 1
             return {
-                tensor.name: dequantized(there.quant, self._interpreter.get_tensor(there.index))
+                tensor.name: decoded(there.numbers, self._interpreter.get_tensor(there.index))
                 for tensor, there in zip(self.spec.outputs, self._outputs, strict=True)
             }
 

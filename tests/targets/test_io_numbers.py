@@ -1,4 +1,4 @@
-"""Graphs of others that take and give 8-bit numbers, played like those of floats."""
+"""Graphs of others that take and give 8-bit numbers or half floats, played like any other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.errors import BadInput
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends import SessionOptions, get_backend
-from edgeanim.targets.io_quantization import QuantParams
+from edgeanim.targets.io_numbers import HalfFloats, Numbers, QuantParams, numbers_of
 from edgeanim.targets.prebuilt import load_prebuilt
 
 SIDE = 16
@@ -28,11 +28,11 @@ g (uint8[1,3,{SIDE},{SIDE}] image) => (uint8[1,3,{SIDE},{SIDE}] frame) {{
 LEVELS = np.arange(3 * SIDE * SIDE, dtype=np.float32).reshape(1, 3, SIDE, SIDE) % 256
 
 
-def _onnx(path: Path, text: str = SERVED) -> Path:
+def _onnx(path: Path, text: str = SERVED, dtype: Any = np.float32) -> Path:
     import onnx
 
     model = onnx.parser.parse_model(text)
-    half = np.array(0.5, np.float32)
+    half = np.array(0.5, dtype)
     model.graph.initializer.append(onnx.numpy_helper.from_array(half, "half"))
     path.write_bytes(model.SerializeToString())
     return path
@@ -81,6 +81,49 @@ def test_bytes_are_pictures_in_0_to_255(name: str, tmp_path: Path) -> None:
         assert made.dtype == np.float32
         np.testing.assert_array_equal(made, np.floor(picture / 2))
     session.close()
+
+
+def _half_onnx(path: Path) -> Path:
+    kind = f"float16[1,3,{SIDE},{SIDE}]"
+    text = f"""<ir_version: 8, opset_import: ["" : 18]>
+    g ({kind} image) => ({kind} frame) {{
+        frame = Mul (image, half)
+    }}"""
+    return _onnx(path, text, np.float16)
+
+
+def _half_openvino(path: Path) -> Path:
+    import openvino as ov
+
+    ov.save_model(ov.Core().read_model(str(_half_onnx(path.with_suffix(".onnx")))), str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "make"),
+    [
+        ("onnxruntime", "half.onnx", _half_onnx),
+        ("openvino", "half.xml", _half_openvino),
+    ],
+)
+def test_half_floats_stand_for_themselves(
+    name: str, file: str, make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    contract, variant = load_prebuilt(make(tmp_path / file), tmp_path / "work")
+    (spec,) = contract.graphs
+    (image,), (frame,) = spec.inputs, spec.outputs
+    assert image.range == frame.range == (0.0, 1.0)
+    session = get_backend(name).load(variant.graphs[0], SessionOptions())
+    for picture in (LEVELS / 255, LEVELS / 255, 1 - LEVELS / 255):
+        made = session.run({image.name: picture})[frame.name]
+        assert made.dtype == np.float32
+        np.testing.assert_array_equal(made, picture.astype(np.float16).astype(np.float32) / 2)
+    session.close()
+
+
+def test_beyond_the_range_of_half_floats_there_is_infinity() -> None:
+    numbers = HalfFloats().encode(np.array([7e4, -7e4, 65504, 0.1], np.float32))
+    np.testing.assert_array_equal(numbers, np.array([np.inf, -np.inf, 65504, 0.1], np.float16))
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -147,14 +190,14 @@ def test_rounding_and_back_is_the_nearest_number_of_the_grid(
     quant = QuantParams(dtype, scale, zero)
     given_values = np.array(values, np.float32)
     least, most = quant.range
-    back = quant.dequantize(quant.quantize(given_values))
+    back = quant.decode(quant.encode(given_values))
     error = np.abs(back - given_values.clip(least, most))
     assert (error <= scale * 0.5 + 1e-3 * scale * 256).all()
-    np.testing.assert_array_equal(quant.quantize(back), quant.quantize(given_values))
+    np.testing.assert_array_equal(quant.encode(back), quant.encode(given_values))
 
 
 @pytest.mark.parametrize(
-    ("given_as", "quant"),
+    ("given_as", "numbers"),
     [
         (("float32",), None),
         (("int64", 0.5, 3), None),
@@ -162,7 +205,8 @@ def test_rounding_and_back_is_the_nearest_number_of_the_grid(
         (("int8", 0.5, -3), QuantParams("int8", 0.5, -3)),
         (("uint8",), QuantParams("uint8", 1.0, 0)),
         (("uint8", 0.5, 128), QuantParams("uint8", 0.5, 128)),
+        (("float16",), HalfFloats()),
     ],
 )
-def test_what_8_bit_numbers_stand_for(given_as: Any, quant: QuantParams | None) -> None:
-    assert QuantParams.of(*given_as) == quant
+def test_what_numbers_stand_for(given_as: Any, numbers: Numbers | None) -> None:
+    assert numbers_of(*given_as) == numbers
